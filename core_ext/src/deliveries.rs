@@ -22,16 +22,19 @@ pub struct Deliveries {
     deliveries: fanout_nats::Deliveries,
 }
 
-/// (seq, subject, payload)
-type Logged<'py> = (u64, Bound<'py, PyString>, Bound<'py, PyBytes>);
+/// (seq, subject, payload, time)
+type Logged<'py> = (u64, Bound<'py, PyString>, Bound<'py, PyBytes>, u64);
 
 fn logged<'py>(index: usize, tuple: &Bound<'py, PyTuple>) -> PyResult<Logged<'py>> {
-    if tuple.len() != 3 {
-        return Err(wrong_length(format_args!("events[{index}]"), "(seq, subject, payload)", tuple.len()));
+    if !matches!(tuple.len(), 3 | 4) {
+        let expected = "(seq, subject, payload) or (seq, subject, payload, time)";
+        return Err(wrong_length(format_args!("events[{index}]"), expected, tuple.len()));
     }
     let seq = natural_of(&tuple.get_item(0)?, format_args!("events[{index}][0]"))?;
     let subject = string_of(&tuple.get_item(1)?, format_args!("events[{index}][1]"))?;
-    Ok((seq, subject, bytes_of(&tuple.get_item(2)?, format_args!("events[{index}][2]"))?))
+    let payload = bytes_of(&tuple.get_item(2)?, format_args!("events[{index}][2]"))?;
+    let time = if tuple.len() == 4 { natural_of(&tuple.get_item(3)?, format_args!("events[{index}][3]"))? } else { 0 };
+    Ok((seq, subject, payload, time))
 }
 
 /// (seq, subject, payload, attempt, reply, time)
@@ -43,9 +46,10 @@ impl Deliveries {
     #[staticmethod]
     fn of(events: &Bound<'_, PyAny>) -> PyResult<Self> {
         let events = items(events, "events", logged)?;
-        let subjects: Vec<&str> = events.iter().map(|(_, subject, _)| subject.to_str()).collect::<PyResult<_>>()?;
+        let subjects: Vec<&str> = events.iter().map(|(_, subject, ..)| subject.to_str()).collect::<PyResult<_>>()?;
         let events = events.iter().zip(subjects);
-        let events = events.map(|((seq, _, payload), subject)| (*seq, subject.as_bytes(), payload.as_bytes()));
+        let events =
+            events.map(|((seq, _, payload, time), subject)| (*seq, subject.as_bytes(), payload.as_bytes(), *time));
         Ok(Self { deliveries: fanout_nats::Deliveries::of(events) })
     }
 
@@ -95,7 +99,7 @@ impl Deliveries {
     #[doc = doc!("Deliveries.after")]
     fn after(&self, start: Natural<names::Start, usize>) -> Self {
         let rest = self.deliveries.iter().skip(start.0);
-        Self { deliveries: fanout_nats::Deliveries::of(rest.map(|one| (one.seq, one.subject, one.payload))) }
+        Self { deliveries: fanout_nats::Deliveries::of(rest.map(|one| (one.seq, one.subject, one.payload, one.time))) }
     }
 }
 
@@ -103,12 +107,15 @@ impl Deliveries {
     /// Convert the events for the engine. A channel that is not valid text is refused by the engine, because it is no
     /// id.
     pub fn events(&self) -> Vec<StoredEvent<'_>> {
-        let all = self.deliveries.iter();
-        all.map(|one| {
+        self.timed_events().map(|(event, _)| event).collect()
+    }
+
+    /// [`Deliveries::events`], each with the time at which it was stored.
+    pub fn timed_events(&self) -> impl Iterator<Item = (StoredEvent<'_>, u64)> {
+        self.deliveries.iter().map(|one| {
             let channel = std::str::from_utf8(one.last_token()).unwrap_or_default();
-            StoredEvent { seq: one.seq, channel, payload: one.payload, also: None }
+            (StoredEvent { seq: one.seq, channel, payload: one.payload, also: None }, one.time)
         })
-        .collect()
     }
 
     fn last(&self) -> Option<Delivery<'_>> {

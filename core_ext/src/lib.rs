@@ -19,6 +19,7 @@ mod functions;
 mod gil;
 mod hub;
 mod lists;
+mod log_cache;
 mod mismatch;
 mod names;
 mod repr;
@@ -41,6 +42,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<engine::Engine>()?;
     module.add_class::<clock::ManualClock>()?;
     module.add_class::<hub::Hub>()?;
+    module.add_class::<log_cache::LogCache>()?;
     module.add_class::<deliveries::Deliveries>()?;
     module.add_class::<deliveries::DeliveryBuffer>()?;
     module.add_class::<deliveries::Splitter>()?;

@@ -175,16 +175,19 @@ fn collected<'py, T>(
     Ok(items)
 }
 
-/// The numbers of sockets in a sequence.
-pub struct SocketNumbers<N>(pub Vec<u32>, PhantomData<N>);
+/// The integers of a sequence.
+pub struct Naturals<N, T>(pub Vec<T>, PhantomData<N>);
 
-impl<N> Default for SocketNumbers<N> {
+/// The numbers of sockets in a sequence.
+pub type SocketNumbers<N> = Naturals<N, u32>;
+
+impl<N, T> Default for Naturals<N, T> {
     fn default() -> Self {
         Self(Vec::new(), PhantomData)
     }
 }
 
-impl<N: Name> FromPyObject<'_, '_> for SocketNumbers<N> {
+impl<N: Name, T: TryFrom<u64>> FromPyObject<'_, '_> for Naturals<N, T> {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {

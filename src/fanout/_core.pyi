@@ -17,6 +17,7 @@ __all__ = [
     "Hub",
     "InboundBatch",
     "LaneProgress",
+    "LogCache",
     "ManualClock",
     "Splitter",
     "__version__",
@@ -751,15 +752,16 @@ class Deliveries:
 
     `deliveries[index]` is (seq, subject, payload, attempt, reply subject, time). `attempt` counts the deliveries of the
     event from 1; the reply subject is where NATS expects the acknowledgement; `time` is when the event was stored, in
-    nanoseconds since 1970. These three are 1, "" and 0 for events of `of` and `after`.
+    nanoseconds since 1970, or 0. `attempt` and the reply subject are 1 and "" for events of `of` and `after`.
     """
 
     @staticmethod
-    def of(events: Sequence[tuple[int, str, _BytesLike]]) -> Deliveries:
+    def of(events: Sequence[tuple[int, str, _BytesLike] | tuple[int, str, _BytesLike, int]]) -> Deliveries:
         """Deliveries from events that no NATS server sent.
 
         Args:
-            events: (seq, subject, payload) of each. The last token of the subject, behind the last dot, is the channel.
+            events: (seq, subject, payload) or (seq, subject, payload, time) of each. The last token of the subject,
+                behind the last dot, is the channel.
         """
     def __len__(self) -> int: ...
     def __getitem__(self, index: int, /) -> tuple[int, str, bytes, int, str, int]: ...
@@ -778,6 +780,100 @@ class Deliveries:
         """The number of events whose `seq` is at most this one. The events must be in rising order of `seq`."""
     def after(self, start: int) -> Deliveries:
         """The events from an index on, without their reply subjects: they cannot be acknowledged."""
+
+@final
+class LogCache:
+    """Holds the newest messages of a log as frames, and finds those that a client lacks.
+
+    All clients that come back at the same time are served from one reading of the log. For each: read what is `missing`
+    between the client's point and the end of the log, and `add` it; then `push` what `next` returns to the client's
+    socket, until `next` has come to the end.
+
+    Frames take a bounded amount of memory: those that were used longest ago are dropped, and have to be read again. What
+    is known of their messages stays until `forget`, so that they can be counted.
+
+    Args:
+        engine: has the channels of the users whose clients are served.
+        partitions: of the log.
+        most_bytes: of all frames, apart from those used last.
+
+    Raises:
+        ValueError: `partitions` is 0.
+    """
+
+    def __new__(cls, engine: Engine, partitions: int, most_bytes: int) -> Self: ...
+    def missing(self, after: int, upto: int, *, with_frames: bool = False) -> tuple[int, int] | None:
+        """The next range of the log to read, so that the cache has all messages between two `seq`.
+
+        Args:
+            after: the `seq` before the first that is needed.
+            upto: the last one.
+            with_frames: whether frames are needed too that were dropped.
+
+        Returns:
+            (after, upto) of the range, which is part of that or a little longer; None if nothing is missing.
+        """
+    def add(self, after: int, upto: int, events: Deliveries) -> int:
+        """Add messages that were read: all that the log has in a range of `missing`, or in the next part of it.
+
+        It releases the GIL.
+
+        Args:
+            after: the `seq` before the range.
+            upto: the last `seq` of the range.
+            events: what was read. Events outside the range are ignored.
+
+        Returns:
+            the number of events that are no messages, and that no client gets.
+        """
+    def count(self, user: str, points: Sequence[int], upto: int, spans: Sequence[tuple[str, int, int]] = ()) -> int:
+        """The number of messages in the cache that a client lacks.
+
+        Args:
+            user: of the client. The engine says which channels are this user's.
+            points: for each partition, the `seq` up to which the client has everything.
+            upto: later messages do not count.
+            spans: (channel, from, until) in nanoseconds since 1970: when the user was a member of the channels that are
+                named. Messages of these channels that were stored at other times are not for the client.
+
+        Raises:
+            InvalidId: `user` is no id.
+        """
+    def next(
+        self,
+        user: str,
+        points: Sequence[int],
+        after: int,
+        upto: int,
+        most: int,
+        spans: Sequence[tuple[str, int, int]] = (),
+    ) -> tuple[bytes, int, int]:
+        """The frames of the next messages that a client lacks, in the order of the log.
+
+        Args:
+            user: as for `count`.
+            points: as for `count`.
+            after: the `seq` to which the call before has come; at first the lowest of the points.
+            upto: the last `seq`.
+            most: bytes. One frame may be longer.
+            spans: as for `count`.
+
+        Returns:
+            the frames, one behind the other; the `seq` to which they bring the client; and how many they are. If there
+            are none and that is not `upto`, the next frame is `missing`.
+
+        Raises:
+            InvalidId: `user` is no id.
+        """
+    def time_upto(self, seq: int) -> int | None:
+        """When the newest message up to a `seq` was stored, in nanoseconds since 1970; None if it is not known here."""
+    def forget(self, upto: int) -> None:
+        """Forget messages up to a `seq`, apart from some that are neighbours of later ones."""
+    def clear(self) -> None:
+        """Forget everything, because the log has numbered its messages anew."""
+    @property
+    def bytes(self) -> int:
+        """Bytes of the frames."""
 
 @final
 class DeliveryBuffer:

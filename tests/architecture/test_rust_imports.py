@@ -18,7 +18,7 @@ ENGINE = CORE / "engine" / "src"
 CRATES = [ENGINE, CORE / "nats" / "src", CORE / "src"]
 FLOORS = [
     {"lib.rs"},
-    {"hub", "snapshot"},
+    {"hub", "replay", "snapshot"},
     {"engine"},
     {"outbox"},
     {"table", "events"},

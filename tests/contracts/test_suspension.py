@@ -61,6 +61,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "Log.get": (MESSAGES, 1),
     "Log.last_seq": (MESSAGES,),
     "Log.missed_reset": (MESSAGES, 0),
+    "Log.pages": (MESSAGES,),
     "Log.recall": (MESSAGES, 1, 0),
     "Log.read": (MESSAGES,),
     "Log.seq_at": (MESSAGES, 0.0),
@@ -127,6 +128,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
 }
 KEYWORDS: dict[str, dict[str, Any]] = {
     "Log.append": {"msg_id": "1"},
+    "Log.pages": {"after": 0, "upto": 0},
     "Log.read": {"after": 0, "upto": 0},
     "Log.tail": {"after": 0},
     "Memberships.changed_since": {"limit": 10},

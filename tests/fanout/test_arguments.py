@@ -161,8 +161,8 @@ def test_a_wrong_type_is_named_with_its_place_and_no_payload(engine: Engine, cal
             "events[0] must be (seq, channel, payload) or (seq, channel, payload, also), not a tuple of 2",
         ),
         (
-            lambda _: Deliveries.of([_any((1, "c", EVENT, 1))]),
-            "events[0] must be (seq, subject, payload), not a tuple of 4",
+            lambda _: Deliveries.of([_any((1, "c", EVENT, 1, 1))]),
+            "events[0] must be (seq, subject, payload) or (seq, subject, payload, time), not a tuple of 5",
         ),
         (
             lambda engine: engine.route_stored("member", 1, 0, [(-1, "c", EVENT)]),

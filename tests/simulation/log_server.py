@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from fanout.errors import PartitionLost, StorageFull
 from fanout.ids import new_ulid
-from fanout.ports.log import Appended, Numbering, Reset, StoredEvent
+from fanout.ports.log import Appended, Numbering, PartitionEvents, Reset, StoredEvent
 from fanout.streams import STREAMS
 from services.adapters.embedded.durable import DurableQueue
 from services.adapters.embedded.log import EmbeddedLog
-from services.adapters.embedded.readers import EmbeddedPartitionReader
+from services.adapters.embedded.readers import EmbeddedPartitionReader, batch_of
 from tests.simulation.hosts import Draw
 from tests.simulation.links import Link, Refuse
 from tests.simulation.log_readers import LinkedConsumer, LinkedReader, LinkedTail
@@ -277,6 +277,11 @@ class LinkedLog:
         while page := await self._call("page", stream, after, upto, part):
             for event in page:
                 yield event
+            after = page[-1].seq
+
+    async def pages(self, stream: str, *, after: int, upto: int) -> AsyncGenerator[PartitionEvents]:
+        while page := await self._call("page", stream, after, upto, None):
+            yield batch_of(page)
             after = page[-1].seq
 
     async def consume(self, stream: str, durable: str, *, batch: int = 200) -> LinkedConsumer:

@@ -3,7 +3,7 @@
 //! Each folder uses only those below it, and within a folder no two files use each other:
 //!
 //! ```text
-//! hub       snapshot
+//! hub       replay      snapshot
 //! engine
 //! outbox
 //! table     events
@@ -20,6 +20,7 @@ mod hub;
 mod memory;
 mod names;
 mod outbox;
+mod replay;
 mod snapshot;
 mod sync;
 mod table;
@@ -40,5 +41,6 @@ pub use hub::receiving::{Pause, Received};
 pub use hub::set_aside::Lost;
 pub use hub::wire::{Frame, Socket, Wire};
 pub use names::ids::{Ids, check_at as check_id_at};
+pub use replay::cache::{Frames, LogCache, Span, Wanted};
 pub use snapshot::format::Moment;
 pub use table::presence_sets::Digest;

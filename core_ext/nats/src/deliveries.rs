@@ -52,11 +52,11 @@ impl<'a> Delivery<'a> {
 }
 
 impl Deliveries {
-    /// Make deliveries that no server sent: (seq, subject, payload) each.
-    pub fn of<'a>(events: impl IntoIterator<Item = (u64, &'a [u8], &'a [u8])>) -> Self {
+    /// Make deliveries that no server sent: (seq, subject, payload, time) each.
+    pub fn of<'a>(events: impl IntoIterator<Item = (u64, &'a [u8], &'a [u8], u64)>) -> Self {
         let mut deliveries = Self::default();
-        for (seq, subject, payload) in events {
-            let reply = Reply { consumer: b"", attempt: 1, seq, order: 0, time: 0, pending: 0 };
+        for (seq, subject, payload, time) in events {
+            let reply = Reply { consumer: b"", attempt: 1, seq, order: 0, time, pending: 0 };
             deliveries.push(reply, &Message { sid: 0, subject, reply: b"", payload, len: 0 });
         }
         deliveries

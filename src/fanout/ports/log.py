@@ -23,7 +23,7 @@ class StoredEvent(NamedTuple):
 
 
 class PartitionEvents(Sequence[StoredEvent]):
-    """Events of one partition, in order. They stay bytes in the core; an event becomes an object when it is read.
+    """Events of a partition or of a stream, in order. They stay bytes in the core; an event that is read becomes an object.
 
     Args:
         deliveries: the events.
@@ -268,6 +268,16 @@ class Log(Protocol):
             after: read from the sequence after this one.
             upto: the last sequence to read; it need not exist.
             part: only the events of this partition's channels, whether the stream is stored by partition or not.
+        """
+        ...
+
+    def pages(self, stream: str, *, after: int, upto: int) -> AsyncGenerator[PartitionEvents]:
+        """Read the events that a stream holds in a range, in order, and stop. They stay bytes.
+
+        Args:
+            stream: which.
+            after: read from the sequence after this one.
+            upto: the last sequence that is needed. The last page may have later events, too.
         """
         ...
 

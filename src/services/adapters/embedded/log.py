@@ -13,13 +13,13 @@ from fanout.errors import PartitionLost, TooLarge, Unavailable
 from fanout.events import MAX_BATCH, longest_event
 from fanout.log_record import LogRecord
 from fanout.ports.deployment import Deployment
-from fanout.ports.log import Appended, Numbering, Reset, StoredEvent
+from fanout.ports.log import Appended, Numbering, PartitionEvents, Reset, StoredEvent
 from fanout.streams import ROUTED_STREAMS, STREAMS, stream_of
 from fanout.subjects import channel_of, dead
 from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.embedded.durable import DurableQueue, EmbeddedConsumer
 from services.adapters.embedded.faults import FaultInjection
-from services.adapters.embedded.readers import EmbeddedPartitionReader, EmbeddedTail, Partition
+from services.adapters.embedded.readers import EmbeddedPartitionReader, EmbeddedTail, Partition, batch_of
 from services.adapters.embedded.store import EventStore, Floor, NewEvent
 from services.adapters.embedded.stream import Stream
 from services.adapters.embedded.suspension import suspending
@@ -214,6 +214,12 @@ class EmbeddedLog:
         while page := await self._stream(stream).page(after=after, upto=upto, part=part):
             for event in page:
                 yield event
+            after = page[-1].seq
+
+    async def pages(self, stream: str, *, after: int, upto: int) -> AsyncGenerator[PartitionEvents]:
+        """See the port."""
+        while page := await self._stream(stream).page(after=after, upto=upto):
+            yield batch_of(page)
             after = page[-1].seq
 
     async def claim(self, stream: str, partition: int, owner: str) -> EmbeddedPartitionReader:

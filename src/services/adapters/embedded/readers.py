@@ -41,6 +41,11 @@ class EmbeddedTail:
             raise Unavailable("the tail is closed")
 
 
+def batch_of(events: list[StoredEvent]) -> PartitionEvents:
+    """Events as one batch, which stays bytes in the core."""
+    return PartitionEvents(Deliveries.of([(*event[:3], event.stored_ns) for event in events]))
+
+
 @dataclass(slots=True)
 class Partition:
     """A partition of a stream in an open log: the epoch of its reader, and its position."""
@@ -75,7 +80,7 @@ class EmbeddedPartitionReader:
             events = await self._cursor.advance()
             self._check_held()
             if events:
-                return PartitionEvents(Deliveries.of([event[:3] for event in events]))
+                return batch_of(events)
 
     async def ack(self, seq: int) -> None:
         """See the port. It has no effect after the reader has lost the partition."""

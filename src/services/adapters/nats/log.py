@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Final
 
@@ -12,7 +13,7 @@ from fanout import partition_of
 from fanout.errors import ForeignStore, TooLarge, Unavailable
 from fanout.events import longest_event
 from fanout.ports.deployment import Deployment
-from fanout.ports.log import Appended, Numbering, Reset, StoredEvent
+from fanout.ports.log import Appended, Numbering, PartitionEvents, Reset, StoredEvent
 from fanout.streams import KEEP_S, ROUTED_STREAMS, STREAMS, stream_of
 from fanout.subjects import channel_of, dead
 from services.adapters.nats import api
@@ -204,19 +205,24 @@ class NatsLog:
         Raises:
             Unavailable: the server delivered nothing for some seconds. The events yielded before are valid.
         """
-        found = self._stream(stream)
-        subject = found.subject_of(part) if part is not None and STREAMS[stream].partitioned else None
-        await found.look()  # the positions come from another process, which may know a newer record
-        view = await self._view(stream, after, subject)
-        try:
-            while view.pending and view.after < upto:
-                for event in await _next_of(view):
+        subject = self._streams[stream].subject_of(part) if part is not None and STREAMS[stream].partitioned else None
+        async with aclosing(self._pages(stream, after, upto, subject)) as pages:
+            async for page in pages:
+                for event in page:
                     if event.seq > upto:
                         return
                     if part is None or self._part_of(event) == part:
                         yield event
-        finally:
-            await view.close()
+
+    async def pages(self, stream: str, *, after: int, upto: int) -> AsyncGenerator[PartitionEvents]:
+        """See the port.
+
+        Raises:
+            Unavailable: as for `read`.
+        """
+        async with aclosing(self._pages(stream, after, upto, None)) as pages:
+            async for page in pages:
+                yield page
 
     async def claim(self, stream: str, partition: int, owner: str) -> NatsPartitionReader:
         """See the port.
@@ -287,6 +293,15 @@ class NatsLog:
     def _part_of(self, event: StoredEvent) -> int:
         return partition_of(channel_of(event.subject), self.partitions)
 
+    async def _pages(self, stream: str, after: int, upto: int, subject: str | None) -> AsyncGenerator[PartitionEvents]:
+        await self._stream(stream).look()  # the positions come from another process, which may know a newer record
+        view = await self._view(stream, after, subject)
+        try:
+            while view.pending and view.after < upto:
+                yield await _next_of(view)
+        finally:
+            await view.close()
+
     async def _view(self, stream: str, after: int, subject: str | None) -> OrderedView:
         view = OrderedView(
             self._streams[stream], after=after, subject=subject, batch=_ORDERED_BATCH, heartbeat=self._heartbeat
@@ -295,7 +310,7 @@ class NatsLog:
         return view
 
 
-async def _next_of(view: OrderedView) -> list[StoredEvent]:
+async def _next_of(view: OrderedView) -> PartitionEvents:
     try:
         async with asyncio.timeout(_READ_STALLED_S):
             return await view.fetch()

@@ -7,10 +7,10 @@ import structlog
 
 from fanout import machine
 from fanout.errors import Unavailable
-from fanout.ports.log import StoredEvent
+from fanout.ports.log import PartitionEvents, StoredEvent
 from services.adapters.nats import api
 from services.adapters.nats.continuous_pull import ContinuousPull, Interrupted
-from services.adapters.nats.delivery import events_of
+from services.adapters.nats.delivery import batch_of
 from services.adapters.nats.recovery import until_available
 from services.adapters.nats.stream import NatsStream
 
@@ -60,7 +60,7 @@ class OrderedView:
         self.pending = created["num_pending"]
         await self._pull.attach(name, generation)
 
-    async def fetch(self) -> list[StoredEvent]:
+    async def fetch(self) -> PartitionEvents:
         """Wait for at least one event, and return what is there."""
         while True:
             try:
@@ -72,7 +72,7 @@ class OrderedView:
             else:
                 self.after, self.pending = deliveries.last_seq, deliveries.pending
                 self._stream.observe(deliveries.last_seq, deliveries.last_time)
-                return events_of(deliveries, self._stream.names)
+                return batch_of(deliveries, self._stream.names)
 
     async def close(self) -> None:
         """Stop reading. Where the server does not answer soon, it forgets the consumer after a minute."""
@@ -109,7 +109,7 @@ class NatsTail:
 
     async def fetch(self) -> list[StoredEvent]:
         """See the port."""
-        return await self._view.fetch()
+        return list(await self._view.fetch())
 
     async def close(self) -> None:
         """See the port."""
