@@ -789,8 +789,8 @@ class LogCache:
     between the client's point and the end of the log, and `add` it; then `push` what `next` returns to the client's
     socket, until `next` has come to the end.
 
-    Frames take a bounded amount of memory: those that were used longest ago are dropped, and have to be read again. What
-    is known of their messages stays until `forget`, so that they can be counted.
+    Frames take a bounded amount of memory: those that were used longest ago are dropped, and have to be read again. So
+    that messages can be counted, what is known of them stays until `forget`.
 
     Args:
         engine: has the channels of the users whose clients are served.

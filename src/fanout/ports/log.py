@@ -23,7 +23,7 @@ class StoredEvent(NamedTuple):
 
 
 class PartitionEvents(Sequence[StoredEvent]):
-    """Events of a partition or of a stream, in order. They stay bytes in the core; an event that is read becomes an object.
+    """Events of a partition or a stream, in order. They stay bytes in the core until an event is read as an object.
 
     Args:
         deliveries: the events.

@@ -128,7 +128,7 @@ class NotificationInstance:
         self._user_routing = UserRouting(
             self.registry, self._inbox, self._routing_barrier, ports.memberships, ports.log, tasks
         )
-        self._catch_ups = CatchUps(self.registry, ports.log, tasks)
+        self._catch_ups = CatchUps(self.registry, self._inbox, self._user_routing, ports.log, tasks)
         self._admission = Admission(
             limits,
             self.registry,
@@ -156,6 +156,7 @@ class NotificationInstance:
         await self._routing_barrier.listen()
         self._ports.log.on_reset(self._channel_lists.hear_reset)
         self._ports.log.on_reset(self._log_resets.hear)
+        self._catch_ups.start()
         self._tasks.start(self._inbox.run(), "inbox")
         await retry_forever(self._lease_keeper.renew, "taking the lease")
         self._housekeeping.start(self._tasks)

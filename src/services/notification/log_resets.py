@@ -71,7 +71,7 @@ class LogResets:
         after_ms = machine.random_below(SPREAD_MS)
         session.refreshes_at = now + after_ms / 1_000
         frame = server_frame("full_refresh_required", tier=4, reason="log_reset", after_ms=after_ms)
-        self._registry.write_queue.queue(session, frame)
+        self._registry.write_queue.push(session, frame)
 
     async def _load_again(self) -> None:
         """Load memberships from the store: the log gets recent changes again (`REPUBLISHED_S`), and no older ones."""

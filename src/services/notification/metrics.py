@@ -31,7 +31,16 @@ USERS_AWAITED = Gauge("fanout_users_awaited", "Users whom fan-out workers are as
 CHANNEL_LISTS = Counter(
     "fanout_channel_lists_total", "Lists of a user's channels that were loaded, by who gave them", ["given_by"]
 )
-CATCH_UPS = Counter("fanout_catch_ups_total", "Clients that were caught up, by tier", ["tier"])
+CATCH_UPS = Counter(
+    "fanout_catch_ups_total",
+    "Clients that were caught up, by tier and its cause: gap (the time away), point (the client's point is not of this "
+    "log), many (more was missed than is replayed), memberships (too many changed), log_reset",
+    ["tier", "cause"],
+)
+EVENTS_REPLAYED = Counter("fanout_events_replayed_total", "Messages that were replayed to clients that were away")
+LOG_READS = Counter("fanout_replayed_log_reads_total", "Ranges of the log that were read for clients that were away")
+LOG_EVENTS_READ = Counter("fanout_replayed_log_events_total", "Events that these ranges had")
+LOG_BYTES_CACHED = Gauge("fanout_replayed_log_bytes", "Bytes of messages that are kept for clients that were away")
 LEASE_HELD = Gauge("fanout_lease_held", "1 while the instance has its lease in the presence store, otherwise 0")
 LEASE_RENEWALS_FAILED = Counter(
     "fanout_lease_renewals_failed_total", "How often the presence store did not renew the lease of the instance"

@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
 
-from fanout import Engine, machine, presence_digest
+from fanout import Engine, LogCache, machine, presence_digest
 from fanout.error_codes import CloseCode
 from services.notification.metrics import CONNECTIONS
 from services.notification.session import Session
@@ -79,6 +79,10 @@ class Registry:
         await self._subscriptions.subscribe(session, channels)
         if session.session_id not in self._sessions:
             await self._subscriptions.drop(session, last=session.user_id not in self._by_user)
+
+    def log_cache(self, partitions: int, most_bytes: int) -> LogCache:
+        """A cache of messages, which knows the channels of each user. See `fanout.LogCache`."""
+        return LogCache(self._engine, partitions, most_bytes)
 
     def silence(self, session: Session) -> None:
         """Deliver no more events of channels to a session."""

@@ -13,7 +13,7 @@ from fanout.ids import new_session_id
 from fanout.ports.authenticator import Identity
 from fanout.ports.presence import ClientState, DeviceConnection
 from fanout.ports.socket import Socket
-from services.notification.catch_up.absence import Absence
+from services.notification.catch_up.absence import Absence, ResumePoint
 from services.notification.metrics import CONNECTIONS_CLOSED
 from services.runtime.rates import Rate
 
@@ -57,6 +57,8 @@ class Session:
     """When the client refreshes, as it was told because the log went back; in seconds of the monotonic clock."""
     absence: Absence | None = None
     """The client says that it was away; None if it does not."""
+    resumes_from: ResumePoint | None = None
+    """The point from which the log can be replayed to the client that was away; None if there is none."""
     given: int = 0
     """Every message up to this seq that concerns the client was given to this connection, or by its catch-up before."""
     is_live: bool = True

@@ -161,6 +161,10 @@ class UserRouting:
         """Announce that a user's last connection here has gone."""
         await self._routing_barrier.announce_departure(user_id)
 
+    def is_confirmed(self, user_id: str) -> bool:
+        """Whether each worker routes everything to a user."""
+        return user_id not in self._unconfirmed
+
     def delivered_upto(self, session: Session) -> int:
         """The seq of MESSAGES up to which every event that concerns a client was given to its connection."""
         if not session.is_live:
@@ -190,7 +194,7 @@ class UserRouting:
                 await self._routed(user_id, end)
             for session in sessions:
                 if session.ending is None:
-                    self._registry.write_queue.queue(session, _REFRESH)
+                    self._registry.write_queue.push(session, _REFRESH)
             refreshed += sessions
         log.info("routing is confirmed late; the clients read their channels again", user_id=user_id)
         self._unconfirmed.pop(user_id, None)

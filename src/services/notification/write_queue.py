@@ -120,6 +120,12 @@ class WriteQueue:
             self._queue_if_fits(session, frame, ephemeral=ephemeral)
             self._write_soon()
 
+    def push(self, session: Session, frame: bytes) -> None:
+        """Queue a frame for one session, also if it catches up, in front of all live frames that are kept for it."""
+        if self._holds(session):
+            self._queue_if_fits(session, frame, ephemeral=False)
+            self._write_soon()
+
     def answer(self, session: Session, frame: bytes) -> None:
         """Write the answer to a client's frame at once. It is dropped if the client does not read its answers."""
         if self._holds(session):

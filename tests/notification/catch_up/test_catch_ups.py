@@ -44,12 +44,12 @@ async def test_a_client_whose_point_is_not_of_this_log_reads_everything_again(
     await harness.create("general", "alice")
     instance = await harness.add_instance("notif-1")
     end = await harness.say("general", "missed")
-    counted = CATCH_UPS.labels("4")._value.get()
+    counted = CATCH_UPS.labels("4", "point")._value.get()
     alice = await harness.connect(instance, "alice", resume=resume)
     assert await complete(harness, alice) == {"type": "catchup.complete", "tier": 4, "last_event_seq": end}
     assert [frame["type"] for frame in alice.frames] == ["auth.ok", "full_refresh_required", "catchup.complete"]
     assert alice.frames[0]["seq"] == 0
-    assert CATCH_UPS.labels("4")._value.get() == counted + 1
+    assert CATCH_UPS.labels("4", "point")._value.get() == counted + 1
     assert await heartbeat(alice) == end
     await harness.say("general", "after")
     await until(lambda: alice.texts() == ["after"], "live")

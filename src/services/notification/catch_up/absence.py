@@ -44,3 +44,5 @@ class Absence(msgspec.Struct, frozen=True):
     point: ResumePoint | None
     last_seen: datetime | None
     """By the client's own clock."""
+    recorded_at: float | None = None
+    """When the device was active last by the server's own record, in seconds since 1970; None if there is none."""
