@@ -870,7 +870,7 @@ class LogCache:
     def forget(self, upto: int) -> None:
         """Forget messages up to a `seq`, apart from some that are neighbours of later ones."""
     def clear(self) -> None:
-        """Forget everything, because the log has numbered its messages anew."""
+        """Forget everything, because the log has numbered its messages again."""
     @property
     def bytes(self) -> int:
         """Bytes of the frames."""

@@ -8,9 +8,9 @@ import pytest
 from fanout import Engine, decode_batch, partition_of
 from fanout.subjects import user_sync
 from fanout.user_sync import ReadSync, encode_user_notice
-from services.fan_out.partitions import Partitions
 from services.fan_out.publisher import Publisher
 from services.fan_out.user_sync_router import UserSyncRouter
+from services.fan_out.worker_group import WorkerGroup
 from services.runtime.skipping import MESSAGES_SKIPPED
 from tests.support.faulty import FaultyBus
 
@@ -29,10 +29,10 @@ class World:
         for instance in ("notif-1", "notif-2"):
             self.engine.user_online("alice", instance, ["general"])
         self.engine.user_online("bob", "notif-3", ["general"])
-        partitions = SimpleNamespace(is_claimed=lambda part: part in self.claimed)
+        group = SimpleNamespace(is_responsible=lambda part: part in self.claimed)
         publisher = SimpleNamespace(congested=True, poke=lambda: self.pokes.append(None))
         self.router = UserSyncRouter(
-            self.engine, self.bus, cast("Partitions", partitions), cast("Publisher", publisher), PARTS
+            self.engine, self.bus, cast("WorkerGroup", group), cast("Publisher", publisher), PARTS
         )
 
     def routed(self) -> dict[str, list[tuple[str | None, bytes]]]:

@@ -37,6 +37,9 @@ class Claims:
         self.free = asyncio.Event()
         self.free.set()
 
+    def is_claimed(self, part: int) -> bool:
+        return part in self.mine
+
     def claimed(self) -> list[int]:
         return sorted(self.mine)
 
@@ -153,6 +156,18 @@ async def test_a_notice_of_a_worker_that_has_lost_a_partition_takes_it_from_nobo
     assert world.claims.claimed() == [0, 1]
     await world.hears("other", partitions=[0, 1], epoch=MY_EPOCH + 1)
     await until(lambda: world.claims.claimed() == [2, 3], "it has lost them itself, and takes the others")
+
+
+async def test_it_is_responsible_for_what_it_reads_and_for_what_nobody_reads(world: World) -> None:
+    assert world.worker_group.is_responsible(0)
+    await world.hears("other", partitions=[0])
+    assert not world.worker_group.is_responsible(0)
+    assert world.worker_group.is_responsible(1)
+    world.claims.mine = {0}
+    assert world.worker_group.is_responsible(0)
+    world.claims.mine = set()
+    world.now += WORKER_SILENT_AFTER_S + 1
+    assert world.worker_group.is_responsible(0)
 
 
 async def test_its_notices_say_how_far_the_membership_changes_are_applied(world: World) -> None:

@@ -84,7 +84,7 @@ class FanOutWorker:
         self._order = MembershipOrder(ports.memberships, known_at=start.taken_at if start else None)
         self._members = Members(engine, ports.log, self.presence_applier, self.partitions, self.publisher, self._order)
         self._typing = TypingRouter(engine, ports.bus, self.partitions, self.publisher, ports.log.partitions)
-        self._user_sync = UserSyncRouter(engine, ports.bus, self.partitions, self.publisher, ports.log.partitions)
+        self._user_sync = UserSyncRouter(engine, ports.bus, self.worker_group, self.publisher, ports.log.partitions)
         self._channel_list_answers = ChannelListAnswers(
             worker_id, engine, self.presence_applier, self.partitions, ports.bus, tasks, self._is_current
         )

@@ -66,6 +66,15 @@ class WorkerGroup:
                 await self._take_part(ready=ready.is_set() and not self._left)
             await asyncio.sleep(ANNOUNCE_EVERY_S)
 
+    def is_responsible(self, part: int) -> bool:
+        """Whether this worker reads a partition, or, as far as it knows, no worker does.
+
+        Several workers may be responsible for a partition that nobody reads.
+        """
+        if self._partitions.is_claimed(part):
+            return True
+        return not any(part in notice.partitions for notice in self._live().values())
+
     async def leave(self) -> None:
         """Release all partitions, claim no other one, and notify the group at once."""
         self._left = True
