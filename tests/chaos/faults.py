@@ -1,8 +1,8 @@
-"""What strikes a storm: workers die and come, and the NATS server goes and comes back."""
+"""What strikes a storm: workers and instances die and come, and the NATS server goes and comes back."""
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from tests.chaos.scenario import Scenario, counted
@@ -10,6 +10,8 @@ from tests.chaos.stage import Stage
 
 LOOK_EVERY_S = 0.1
 LONGEST_OUTAGE_S = 3.0
+LONGEST_ABSENCE_S = 6.0
+"""Of an instance that was killed."""
 
 
 @dataclass
@@ -18,6 +20,7 @@ class Struck:
 
     kills: int = 0
     adds: int = 0
+    instance_kills: int = 0
     restarts: int = 0
 
 
@@ -51,13 +54,29 @@ class FaultInjector:
 
     async def restart_nats(self) -> None:
         """So often as the scenario says, spread over its messages."""
-        count = self._scenario.nats_restarts
+        async for number in self._spread(self._scenario.nats_restarts):
+            async with self._turn:
+                await self._restart(crash=number % 2 == 1)
+
+    async def kill_instances(self) -> None:
+        """So often as the scenario says, spread over its messages."""
+        async for _ in self._spread(self._scenario.instance_kills):
+            name = self._chance.choice(list(self._stage.instances))
+            await self._stage.kill_instance(name)
+            self.struck.instance_kills += 1
+            self._say(f"kills {name}")
+            await asyncio.sleep(self._chance.uniform(0.0, LONGEST_ABSENCE_S))
+            async with self._turn:
+                await self._stage.start_instance(name)
+            self._say(f"{name} is back")
+
+    async def _spread(self, count: int) -> AsyncIterator[int]:
+        """The numbers from 1 on, each when so many messages are accepted that they are spread over all."""
         for number in range(1, count + 1):
             at = self._scenario.messages * (number + self._chance.uniform(-0.2, 0.2)) / (count + 1)
             while self._accepted() < at:  # noqa: ASYNC110 - a figure has no event of its own
                 await asyncio.sleep(LOOK_EVERY_S)
-            async with self._turn:
-                await self._restart(crash=number % 2 == 1)
+            yield number
 
     async def _change(self) -> None:
         alive = len(self._stage.workers())

@@ -12,9 +12,10 @@ MEANINGS = {
     "channels": "channels that there are, at least 1",
     "workers": "fan-out workers at the beginning, at least 1; at most one more lives at a time",
     "instances": "instances of the notification service, at least 1",
-    "clients": "clients that stay connected, at least 1",
+    "clients": "clients, at least 1",
     "channels_each": "channels of each user, from 1 to --channels",
     "change_every": "seconds, on average, from one worker that dies or comes to the next, above 0",
+    "instance_kills": "times that an instance is killed and started again, spread over the messages; 0 for never",
     "nats_restarts": "times that nats-server is restarted, spread over the messages; 0 for never",
     "drop": "share of the messages to instances that is lost on the way, from 0 to below 1: 0.01 is one in a hundred",
     "rate": "messages published per second at most, above 0",
@@ -24,7 +25,7 @@ MEANINGS = {
 """Of each field of `Scenario`, with its unit."""
 _AT_LEAST = {"messages": 1, "channels": 1, "workers": 1, "instances": 1, "clients": 1, "channels_each": 1}
 _ABOVE_ZERO = ("change_every", "rate")
-_NOT_BELOW_ZERO = ("nats_restarts", "ahead")
+_NOT_BELOW_ZERO = ("instance_kills", "nats_restarts", "ahead")
 
 
 def read(arguments: Sequence[str] | None, description: str | None) -> tuple[Scenario, Path | None]:

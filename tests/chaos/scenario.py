@@ -31,6 +31,8 @@ class Scenario:
     """Channels of a user."""
     change_every: float = 4.0
     """Seconds, on average, from one worker that dies or comes to the next."""
+    instance_kills: int = 6
+    """Times that an instance is killed, and started again after a while."""
     nats_restarts: int = 2
     drop: float = 0.0
     """The share of the messages to instances that is lost on the way."""

@@ -15,12 +15,14 @@ from tests.chaos.programs import Program
 from tests.chaos.scenario import Layout, Scenario, counted
 from tests.support.cluster import Cluster, Service, token
 from tests.support.observing import metric
-from tests.support.servers import NatsServer, RedisServer
+from tests.support.servers import NatsServer, RedisServer, free_port
 
 CLIENT_PROCESSES = 2
 CREATE_AT_ONCE = 500
 OPEN_WITHIN_S = 300.0
 LONGER_THAN_A_STORM_S = 86_400.0
+HEARTBEAT_S = "5"
+"""Seconds. Each answer is a promise that the checker checks."""
 
 
 class Stage:
@@ -30,14 +32,17 @@ class Stage:
         self.layout = Layout.of(scenario)
         self.nats = nats
         self.cluster = Cluster(folder, NATS_URL=nats.url, REDIS_URL=redis.url)
-        self.instances: list[Service] = []
+        self.instances: dict[str, Service] = {}
+        """By id; one that was killed and started again is another process."""
         self.clients: list[Program] = []
         self.proxy: Program | None = None
         self.accepted = folder / "accepted"
         self.journals = folder / "received"
         self._scenario = scenario
         self._folder = folder
-        self._instance_urls: list[str] = []
+        self._ports = {f"notification-{number}": free_port() for number in range(1, scenario.instances + 1)}
+        self._behind: dict[str, str] = {}
+        """The settings of instances that are behind the proxy."""
         self._workers = 0
         self._killed: set[str] = set()
         self._ready: set[str] = set()
@@ -58,6 +63,17 @@ class Stage:
         self._killed.add(worker.name)
         await worker.kill()
 
+    async def start_instance(self, name: str) -> None:
+        """Start an instance, or start one again, at the address that the clients know."""
+        process = f"{name}-{sum(each.startswith(f'{name}-') for each in self.cluster.services) + 1}"
+        settings = {"INSTANCE_ID": name, "WS_LISTEN": f"127.0.0.1:{self._ports[name]}", "HEARTBEAT_S": HEARTBEAT_S}
+        self.instances[name] = await self.cluster.start(process, "serve", "notification", **settings, **self._behind)
+
+    async def kill_instance(self, name: str) -> None:
+        """End one as a crash would."""
+        self._killed.add(self.instances[name].name)
+        await self.instances[name].kill()
+
     def ended(self) -> list[str]:
         """Services that ended though nobody killed them."""
         services = self.cluster.services.items()
@@ -75,12 +91,22 @@ class Stage:
 
     @property
     def closed(self) -> dict[str, str]:
-        """The clients whose connections were closed, and why: none may be."""
+        """The clients that have ended, and why: none may."""
         return {name: why for program in self.clients for name, why in program.told["closed"].items()}
 
+    @property
+    def missed(self) -> dict[str, list[str]]:
+        """The clients that were told that they missed something: none may be."""
+        return {name: what for program in self.clients for name, what in program.told["missed"].items()}
+
+    @property
+    def reconnects(self) -> int:
+        """Times that a client lost its connection, or could not connect."""
+        return sum(program.told["reconnects"] for program in self.clients)
+
     async def instances_count(self, name: str) -> int:
-        """The sum of a figure over all instances."""
-        return int(sum([await metric(url, name) for url in self._instance_urls]))
+        """The sum of a figure over all instances, since each was started last."""
+        return int(sum([await metric(instance.url, name) for instance in self.instances.values()]))
 
     async def create_channels(self) -> None:
         """Fill the store of memberships, before anybody reads it."""
@@ -96,7 +122,6 @@ class Stage:
 
     async def start_services(self, enter: Callable[[Program], None]) -> None:
         """Start the workers first, so that the instances find them."""
-        behind: dict[str, str] = {}
         if self._scenario.drop:
             self.proxy = await Program.start(
                 "lossy_proxy",
@@ -105,12 +130,9 @@ class Stage:
                 *("--seed", str(self._scenario.seed)),
             )
             enter(self.proxy)
-            behind["NATS_URL"] = f"nats://127.0.0.1:{await self.proxy.tells('port', bool, OPEN_WITHIN_S)}"
+            self._behind["NATS_URL"] = f"nats://127.0.0.1:{await self.proxy.tells('port', bool, OPEN_WITHIN_S)}"
         await asyncio.gather(*(self.add_worker() for _ in range(self._scenario.workers)))
-        names = [f"notification-{number}" for number in range(1, self._scenario.instances + 1)]
-        starting = (self.cluster.start(name, "serve", "notification", **behind) for name in names)
-        self.instances = list(await asyncio.gather(*starting))
-        self._instance_urls = [instance.url for instance in self.instances]
+        await asyncio.gather(*map(self.start_instance, self._ports))
 
     async def open_clients(self, enter: Callable[[Program], None]) -> None:
         """Connect every client, and return when all are admitted."""
@@ -126,16 +148,13 @@ class Stage:
             await program.tells("admitted", len(mine).__eq__, OPEN_WITHIN_S)
 
     def _client_plans(self) -> list[dict[str, object]]:
-        urls = [instance.ws_url for instance in self.instances]
+        urls = [instance.ws_url for instance in self.instances.values()]
         return [
             {
                 "name": f"client-{number}",
-                "url": urls[number % len(urls)],
-                "auth": {
-                    "type": "auth",
-                    "token": token(user, ttl=LONGER_THAN_A_STORM_S),
-                    "device_id": new_device_id(),
-                },
+                "urls": urls[number % len(urls) :] + urls[: number % len(urls)],
+                "token": token(user, ttl=LONGER_THAN_A_STORM_S),
+                "device_id": new_device_id("web"),
                 "channels": self.layout.channels_of[user],
             }
             for number, user in enumerate(self.layout.users)

@@ -3,9 +3,10 @@
     python -m tests.chaos.storm --messages 1000000 --channels 10000 --workers 3 --instances 3 --clients 300
 
 It starts everything: the servers, `fanout serve fanout` and `fanout serve notification` as processes, and clients that
-stay connected all the time. In the end it waits until all have received what they should have, and runs
-`tests.chaos.check` on the journals. With `--drop`, messages from the workers to the instances are lost on the way, at
-random. The exit code is 0 when the check is clean, no connection was closed and no process ended by itself.
+connect again and resume when their instance is killed. In the end it waits until all have received what they should
+have, and runs `tests.chaos.check` on the journals. With `--drop`, messages from the workers to the instances are lost
+on the way, at random. The exit code is 0 when the check is clean, no client missed anything or ended, and no process
+ended by itself.
 """
 
 import asyncio
@@ -51,7 +52,11 @@ class Outcome:
     gaps_repaired: int = 0
     stale_dropped: int = 0
     struck: Struck = field(default_factory=Struck)
+    reconnects: int = 0
+    missed: dict[str, list[str]] = field(default_factory=dict)
+    """The clients that were told that they missed something, and what."""
     closed: dict[str, str] = field(default_factory=dict)
+    """The clients that ended, and why."""
     ended: list[str] = field(default_factory=list)
     """Processes that ended though nobody killed them."""
     seconds: float = 0.0
@@ -62,7 +67,7 @@ class Outcome:
 
     @property
     def good(self) -> bool:
-        return self.clean and not self.closed and not self.ended
+        return self.clean and not self.closed and not self.missed and not self.ended
 
     def summary(self) -> str:
         return "\n".join(self._lines())
@@ -80,11 +85,13 @@ class Outcome:
             f"{counted(struck.kills, 'worker')} killed, {struck.adds:,} added, nats-server restarted "
             f"{counted(struck.restarts, 'time')}"
         )
+        yield f"{counted(struck.instance_kills, 'instance')} killed, {counted(self.reconnects, 'connection')} lost"
         if self.lossy:
             yield f"{counted(self.dropped, 'message')} to instances lost on the way"
         yield f"{counted(self.gaps_repaired, 'gap')} repaired by instances"
         yield f"{counted(self.stale_dropped, 'event')} came to instances again, and were dropped there"
         yield from (f"closed: {name}: {why}" for name, why in self.closed.items())
+        yield from (f"missed: {name}: {'; '.join(what)}" for name, what in self.missed.items())
         yield from (f"ended by itself: {name}" for name in self.ended)
         yield f"{self.seconds:.0f} s, {rate:,.0f} messages/s"
         yield "GOOD" if self.good else "NOT GOOD"
@@ -106,12 +113,12 @@ class Storm:
         began = time.monotonic()
         async with asyncio.TaskGroup() as group:
             endless = [group.create_task(work) for work in (self._faults.change_workers(), self._tell_progress())]
-            restarting = group.create_task(self._faults.restart_nats())
+            spread = [group.create_task(work) for work in (self._faults.restart_nats(), self._faults.kill_instances())]
             whole = await self._publish()
             if whole:
-                await restarting
+                await asyncio.gather(*spread)
                 whole = await self._outstanding_falls_to(0)
-            for task in (*endless, restarting):
+            for task in (*endless, *spread):
                 task.cancel()
         self.outcome.seconds = time.monotonic() - began
         self._say("all has come" if whole else f"nothing came for {PATIENCE_S:.0f} s")
@@ -156,7 +163,8 @@ class Storm:
     async def _count(self) -> None:
         outcome, stage = self.outcome, self._stage
         outcome.repeated, outcome.received, outcome.dropped = self._publisher.repeated, stage.received, stage.dropped
-        outcome.struck, outcome.closed = self._faults.struck, stage.closed
+        outcome.struck, outcome.closed, outcome.missed = self._faults.struck, stage.closed, stage.missed
+        outcome.reconnects = stage.reconnects
         outcome.ended = stage.ended()
         outcome.gaps_repaired = await stage.instances_count("fanout_gaps_repaired_total")
         outcome.stale_dropped = await stage.instances_count("fanout_stale_events_dropped_total")

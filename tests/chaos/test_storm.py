@@ -17,6 +17,7 @@ SMALL = Scenario(
     clients=30,
     channels_each=40,
     change_every=2.0,
+    instance_kills=2,
     nats_restarts=1,
     rate=700.0,
 )
@@ -32,6 +33,8 @@ async def raged(scenario: Scenario, folder: Path) -> Outcome:
     assert outcome.struck.kills > 0
     assert outcome.struck.adds > 0
     assert outcome.struck.restarts == scenario.nats_restarts
+    assert outcome.struck.instance_kills == scenario.instance_kills
+    assert outcome.reconnects > 0
     return outcome
 
 
