@@ -30,7 +30,7 @@ pub struct LogCache {
 struct State {
     chunks: BTreeMap<u64, Chunk>,
     channels: ChannelIndex,
-    /// Of all frames.
+    /// The bytes of all frames.
     bytes: usize,
     clock: u64,
 }

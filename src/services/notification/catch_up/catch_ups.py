@@ -34,7 +34,7 @@ MARGIN_S: Final = 30.0
 messages twice."""
 TIDY_EVERY_S: Final = 30.0
 UNCONFIRMED: Final = "unconfirmed"
-"""Stands in `auth.ok` for the identity of the log while a worker may not route to the client. No log has it, so whoever
+"""Stands in `auth.ok` for the identity of the log while a worker may not route to the client. No log has it, so a client that
 resumes from a point of such a connection, which may lack messages before it, is caught up by no replay."""
 
 

@@ -20,7 +20,7 @@ BLOCKS_OF_BUDGET: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class ReplaySources:
-    """What the replays of an instance share."""
+    """The parts that the replays of an instance share."""
 
     write_queue: WriteQueue
     replayed: ReplayedLog

@@ -27,7 +27,7 @@ READINGS: Final = 20
 
 
 class LogWentBack(Exception):  # noqa: N818 - it says what happened
-    """The log has numbered its events anew, or lost changes of memberships. What was begun before cannot go on."""
+    """The log has numbered its events again, or lost changes of memberships. What was started before cannot go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Wanted:
     spans: Sequence[tuple[str, int, int]]
     """As in `LogCache`: when the user was a member, of the channels for which that changed lately."""
     generation: int
-    """Of the log, when the points were found."""
+    """The generation of the log when the points were found."""
 
 
 class Next(NamedTuple):

@@ -27,7 +27,7 @@ _REFRESH: Final = server_frame("full_refresh_required", tier=FULL_REFRESH, reaso
 
 
 class Tier(Protocol):
-    """What clients get in one tier before the log is replayed to them."""
+    """One tier: it gives clients something before the log is replayed to them."""
 
     async def give(self, session: Session, end: int) -> int:
         """Write to a session what it gets, as fast as it reads.
