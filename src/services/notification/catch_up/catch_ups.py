@@ -34,8 +34,8 @@ MARGIN_S: Final = 30.0
 messages twice."""
 TIDY_EVERY_S: Final = 30.0
 UNCONFIRMED: Final = "unconfirmed"
-"""Stands in `auth.ok` for the identity of the log while a worker may not route to the client. No log has it, so a client that
-resumes from a point of such a connection, which may lack messages before it, is caught up by no replay."""
+"""Stands in `auth.ok` for the identity of the log while a worker may not route to the client. No log has it. A client
+that resumes from a point of such a connection may lack messages before that point, so it is caught up by no replay."""
 
 
 class Start(NamedTuple):
