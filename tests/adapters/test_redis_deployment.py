@@ -64,6 +64,15 @@ async def test_with_a_prefix_every_key_begins_with_it(redis: Redis, redis_url: s
         f"conn:alice:{DEVICE}",
         "conns:alice",
         "presence:user:alice",
+        "presence:alice",
+        f"conn-ended:alice:{DEVICE}",
+        "presence-due",
+        "presence-untold",
+        "presence-recent",
+        "presence-holders",
+        "presence-users:notif-1:",
+        "leases-renewed",
+        "leases-doubted",
     }
 
 

@@ -10,10 +10,11 @@ from services.adapters.redis.client import REMEDY, ForeignData, another_deployme
 
 SCANNED_AT_ONCE: Final = 1_000
 _OURS: Final = re.compile(
-    r"instances|conn:[^:]+:dev_.+|conns:[^:]+|presence:user:[^:]+|instance:[^:]+"
+    r"instances|(conn|conn-ended):[^:]+:dev_.+|conns:[^:]+|presence:(user:)?[^:]+|instance:[^:]+"
+    r"|presence-(due|untold|recent|holders)|presence-users:[^:]+:[^:]+|leases-(renewed|doubted)"
     r"|unread-place|channel-latest:[^:]+|(changed|client-state):[^:]+|(read-pointer|mentions|draft):[^:]+:[^:]+"
 )
-_LIKE_OURS: Final = "[cimpru]*"
+_LIKE_OURS: Final = "[cdilmpru]*"
 
 
 async def claim(client: Redis, keys: Keys, deployment: str, *, adopt: bool = False) -> None:

@@ -76,12 +76,12 @@ end
 -- fields of the conn hash.
 local function hold(order)
   local ttl, instance = tonumber(ARGV[1]), ARGV[5]
+  redis.call('SADD', KEYS[2], ARGV[4])  -- first: if another program has this key, nothing is written
+  redis.call('EXPIRE', KEYS[2], ttl)
   redis.call('HSET', KEYS[1], 'instance_id', instance, 'connected_at', ARGV[6], 'client_state', ARGV[7],
     'focused_channel', ARGV[8], 'last_activity', ARGV[9], 'incarnation', ARGV[10], 'order', order)
   redis.call('HDEL', KEYS[1], 'ended')
   redis.call('EXPIRE', KEYS[1], ttl)
-  redis.call('SADD', KEYS[2], ARGV[4])
-  redis.call('EXPIRE', KEYS[2], ttl)
   redis.call('HSET', KEYS[3], 'status', 'online', 'last_seen', ARGV[2], 'on:' .. instance, now() + ttl)
   redis.call('EXPIRE', KEYS[3], ttl)
   redis.call('SADD', KEYS[4], ARGV[3])

@@ -16,7 +16,7 @@ import structlog
 from fanout import InvalidEvent, InvalidId, Unavailable, machine, text_frame
 from fanout.events import MemberJoined, decode_member_event
 from fanout.ports.log import Log, Reset, StoredEvent
-from fanout.streams import MEMBERSHIP_STREAM
+from fanout.streams import MEMBERSHIP_STREAM, STREAMS
 from fanout.subjects import channel_of
 from services.runtime.shared_rounds import SharedRounds
 
@@ -70,7 +70,7 @@ class OwnMemberships:
 
     def hear_reset(self, reset: Reset) -> None:
         """Handle the news that a stream went back; to be given to `Log.on_reset`."""
-        if reset.stream == MEMBERSHIP_STREAM:
+        if STREAMS[reset.stream].changes_memberships:
             self._resets += 1
             self._forget()
 
