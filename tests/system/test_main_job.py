@@ -83,8 +83,9 @@ async def listening_clients(cluster: Cluster, members: dict[str, list[str]], jou
         Client(
             {
                 "name": user,
-                "url": addresses[number % len(addresses)],
-                "auth": {"type": "auth", "token": token(user), "device_id": new_device_id()},
+                "urls": [addresses[number % len(addresses)]],
+                "token": token(user),
+                "device_id": new_device_id(),
                 "channels": [channel for channel, users in members.items() if user in users],
             },
             journals,
@@ -93,7 +94,8 @@ async def listening_clients(cluster: Cluster, members: dict[str, list[str]], jou
     ]
     for start in range(0, USERS, OPEN_AT_ONCE):
         await asyncio.gather(*(client.open() for client in clients[start : start + OPEN_AT_ONCE]))
-    assert [client.why_closed for client in clients] == [None] * USERS
+    assert [client.protocol.ending for client in clients] == [None] * USERS
+    assert sum(client.reconnects for client in clients) == 0
     return clients
 
 
@@ -125,9 +127,12 @@ async def test_each_client_gets_exactly_the_messages_of_its_channels_once_in_ord
     posted = await post_all(gateways, members)
     assert sum(map(len, posted.values())) == MESSAGES
     expected = sum(len(ids) * len(members[channel]) for channel, ids in posted.items())
-    await until(lambda: sum(client.received for client in clients) >= expected, "everybody to have everything", 60)
+    await until(
+        lambda: sum(client.received_count for client in clients) >= expected, "everybody to have everything", 60
+    )
     await asyncio.sleep(1)  # what should not come has time to come
-    assert [client.why_closed for client in clients] == [None] * USERS
+    assert [client.protocol.ending for client in clients] == [None] * USERS
+    assert sum(client.reconnects for client in clients) == 0
     for client in clients:
         client.close()
     await cluster.services["message-writer-1"].stop()
